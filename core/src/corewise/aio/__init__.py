@@ -1,0 +1,1 @@
+"""asyncio: concurrent calls become batches, and objects are spread over workers."""

@@ -1,0 +1,1 @@
+"""Backends: libraries with threads of their own, and how corewise limits them."""

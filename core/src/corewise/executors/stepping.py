@@ -1,0 +1,81 @@
+"""An event loop that says whose code it runs, so that a worker which dies in it can be asked what it was doing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, TypeVar, TypeVarTuple
+
+from corewise.executors.deferred import Witness
+
+__all__ = ["SteppingLoop"]
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
+_CALL: ContextVar[int] = ContextVar("_CALL", default=0)
+"""The number of the call that code belongs to, that of the tasks and callbacks which it makes included."""
+
+
+class SteppingLoop(asyncio.SelectorEventLoop):
+    """Tells a witness which call each step of a task, each callback and each function in a thread belongs to.
+
+    Nothing in it is shared: ``call_soon`` and ``call_at`` are for the thread that runs the loop, ``context_of_call``
+    for the one that makes calls.
+    Threads that a call starts by itself, and callbacks of descriptors, are not told of.
+
+    Args:
+        witness: Is told before and after each step.
+
+    Attributes:
+        steps: How many steps have begun that belong to calls.
+    """
+
+    def __init__(self, witness: Witness) -> None:
+        super().__init__()
+        self._witness = witness
+        self.steps: int = 0
+
+    def context_of_call(self) -> Context:
+        """Return the context for the task of the call that is being made."""
+        context = copy_context()
+        context.run(_CALL.set, self._witness.call())
+        return context
+
+    def call_soon(
+        self, callback: Callable[[*Arguments], object], *args: *Arguments, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Run a callback in the next turn; tasks make each of their steps by this."""
+        context = copy_context() if context is None else context
+        call = context.get(_CALL, 0)
+        if call:
+            return super().call_soon(self._step, call, callback, args, context=context)
+        return super().call_soon(callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[[*Arguments], object], *args: *Arguments, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Run a callback at a time."""
+        context = copy_context() if context is None else context
+        call = context.get(_CALL, 0)
+        if call:
+            return super().call_at(when, self._step, call, callback, args, context=context)
+        return super().call_at(when, callback, *args, context=context)
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Arguments], Result], *args: *Arguments
+    ) -> asyncio.Future[Result]:
+        """Run a function in a thread."""
+        call = _CALL.get()
+        if call and (executor is None or isinstance(executor, ThreadPoolExecutor)):
+            return super().run_in_executor(executor, self._witness.run_beside, call, func, args)
+        return super().run_in_executor(executor, func, *args)
+
+    def _step(self, call: int, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.steps += 1
+        self._witness.runs(call)
+        try:
+            callback(*args)
+        finally:
+            self._witness.runs(0)
