@@ -1,0 +1,1 @@
+"""corewise limits the threads of the torch that you have; torch itself is never imported here."""
