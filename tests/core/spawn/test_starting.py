@@ -1,8 +1,7 @@
 """Workers that cannot be started cost no work as long as there are others."""
 
 import gc
-import os
-import signal
+import itertools
 import sys
 import threading
 
@@ -61,24 +60,12 @@ def test_a_worker_that_cannot_be_watched_is_ended(monkeypatch):
 @pytest.mark.parametrize("how", ["refuses", "dies"])
 def test_one_worker_that_cannot_start_leaves_its_work_to_the_others(gate, how, caplog):
     path, open_gate = gate
-    second = {"start": spawned.fail_second} if how == "refuses" else {}
-    with spawned.make_executor(2, **second) as executor:
+    starts = itertools.count()
+    dying = {"env": lambda: {"PYTHONHOME": "/nowhere"} if next(starts) else {}}
+    with spawned.make_executor(2, **{"refuses": {"start": spawned.fail_second}, "dies": dying}[how]) as executor:
         assert executor.submit(spawned.double, 1).result(60) == 2
         running = executor.submit(spawned.wait_for, path, "healthy")
-        core = executor.within._core
         spawned.until(running.running)
-        over = threading.Event()
-
-        def kill():
-            while not over.wait(0.001):
-                with core.lock:
-                    pids = [process.pid for process in core.processes if process.index == 1]
-                for pid in pids:
-                    os.kill(pid, signal.SIGKILL)
-
-        killer = threading.Thread(target=kill)
-        if how == "dies":
-            killer.start()
         waiting = [executor.submit(spawned.double, x) for x in range(4)]
         holder = executor.submit(spawned.wait_for, path)
         spawned.until(lambda: "cannot be started" in caplog.text)
@@ -87,9 +74,6 @@ def test_one_worker_that_cannot_start_leaves_its_work_to_the_others(gate, how, c
         assert running.result(60) == "healthy"
         assert [future.result(60) for future in waiting] == [0, 2, 4, 6]
         assert holder.result(60) is None
-        over.set()
-        if how == "dies":
-            killer.join()
 
 
 def test_once_no_worker_is_left_what_waits_fails():

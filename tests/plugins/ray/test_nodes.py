@@ -20,7 +20,13 @@ def cluster(ray_options):
     """Two nodes on this machine, with one CPU each; the driver is on the first."""
     from ray.cluster_utils import Cluster
 
-    head = {"num_cpus": 1, "object_store_memory": 150 << 20, "temp_dir": ray_options["_temp_dir"]}
+    head = {
+        "num_cpus": 1,
+        "object_store_memory": 150 << 20,
+        "temp_dir": ray_options["_temp_dir"],
+        # A node that is gone refuses each question of the head at once; one that is slow has 10 s to answer each.
+        "_system_config": {"health_check_initial_delay_ms": 500, "health_check_period_ms": 300},
+    }
     cluster = Cluster(initialize_head=True, head_node_args=head)
     cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")

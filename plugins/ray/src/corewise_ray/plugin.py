@@ -8,7 +8,6 @@ from concurrent.futures import Executor
 import corewise
 from corewise.executors.contract import ExecutorFactory, ExecutorRequest
 from corewise.plugins.checks import Check
-from corewise_ray.doctor import check
 from corewise_ray.settings import RaySettings
 
 __all__ = ["corewise_checks", "corewise_executors", "unavailable"]
@@ -55,4 +54,6 @@ def corewise_executors() -> list[ExecutorFactory]:
 @corewise.hookimpl
 def corewise_checks() -> list[Check]:
     """Offer the facts of Ray to ``corewise doctor``."""
+    from corewise_ray.doctor import check  # which needs sockets, as a program that starts a pool does not
+
     return [Check(name="ray", run=check)]

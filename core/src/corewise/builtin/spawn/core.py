@@ -83,23 +83,29 @@ class Core:
         return next(self._numbers)
 
     def submit(self, fn: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> PoolFuture:
-        """Queue one call."""
+        """Queue one call. The lock is taken only where nobody else will look at the queue."""
+        self._open()
         future = PoolFuture(self)
+        self.dispatcher.incoming.append(Task(future, fn, arguments, keywords))
+        if self.dispatcher.hungry or self.closing:
+            self._take_up(future)
+        return future
+
+    def _take_up(self, future: PoolFuture) -> None:
         with self.lock:
-            self._open()
-            self.dispatcher.queue.append(Task(future, fn, arguments, keywords, self.callables.known(fn)))
+            if self.closing and future.withdraw():  # nobody may have seen it who ends the pool
+                self._open()
             if self.dispatcher.hungry:
                 self._dispatch()
         if self.callbacks.quick_wait() or (self.callbacks.users_wait() and not self.reader.started):
             self.run_after()
-        return future
 
     def submit_chunk(self, prepared: Prepared, chunk: Chunk) -> PoolFuture:
         """Queue a chunk of a map."""
         future = ChunkFuture(self)
         with self.lock:
             self._open()
-            self.dispatcher.queue.append(Part(ChunkJob(future, prepared, chunk), 0, len(chunk.items)))
+            self.dispatcher.add(Part(ChunkJob(future, prepared, chunk), 0, len(chunk.items)))
             if self.dispatcher.hungry:
                 self._dispatch()
         if self.callbacks.quick_wait():
@@ -193,7 +199,7 @@ class Core:
 
     def busy(self) -> bool:
         """Return whether anything waits or runs."""
-        return bool(self.dispatcher.queue) or any(process.frames for process in self.processes)
+        return self.dispatcher.waits() or any(process.frames for process in self.processes)
 
     def retire(self, process: Process) -> None:
         """Ask an idle worker to leave. The lock is held."""
@@ -207,9 +213,7 @@ class Core:
 
     def cancel_waiting(self) -> None:
         """Cancel what has not begun. The lock is held."""
-        waiting = list(self.dispatcher.queue)
-        self.dispatcher.queue.clear()
-        for future in dict.fromkeys(unit.future for unit in waiting):
+        for future in dict.fromkeys(unit.future for unit in self.dispatcher.take_all()):
             if future.withdraw():
                 self.callbacks.add(future)
             else:
@@ -286,7 +290,7 @@ class Core:
         """Become an empty pool in a forked child: the workers and what they run are the parent's."""
         processes, reader = self.processes, self.reader
         waiting = [process.frames.values() for process in processes]
-        units = [unit for frames in waiting for frame in frames for unit in frame.units()] + [*self.dispatcher.queue]
+        units = [unit for frames in waiting for frame in frames for unit in frame.units()] + self.dispatcher.take_all()
         for process in processes:
             process.close()
         self.callables.forget_all()

@@ -38,9 +38,14 @@ _ATOMS = frozenset({int, float, str, bytes, bool, complex, type(None)})
 
 
 class Dispatcher:
-    """Gives work to workers. The pool's lock guards all of it and is held by every caller.
+    """Gives work to workers. The pool's lock guards all of it but ``incoming``, and is held by every caller.
+
+    ``incoming`` is appended to without the lock, then ``hungry`` is read; here ``hungry`` is set first, and then
+    ``incoming`` looked at once more. So a new call is seen by the one or by the other, without the threads that submit
+    and the one that reads ever waiting for each other.
 
     Attributes:
+        incoming: Calls that have just been submitted, oldest first.
         queue: What waits, oldest first.
         hungry: Whether the last look at the queue found nothing in it, so that new work can leave at once.
         at_work: Whether it hands out, and so may run what users wrote, as the pickling of arguments.
@@ -48,6 +53,7 @@ class Dispatcher:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self.incoming: deque[Task] = deque()
         self.queue: deque[Task | Part] = deque()
         self.hungry: bool = True
         self.at_work: bool = False
@@ -60,14 +66,49 @@ class Dispatcher:
         try:
             if self._core.callables.overdue():
                 self._core.callables.trim(self._core.processes)
-            while self.queue:
-                process = self._free() or self._core.starter.start_one() or self._busy()
-                if process is None:
-                    break
-                self._feed(process)
-            self.hungry = not self.queue
+            self._hand_out()
+            while self.hungry and self.incoming:
+                self._hand_out()
         finally:
             self.at_work = outer
+
+    def _hand_out(self) -> None:
+        self._take_in()
+        while self.queue:
+            process = self._free() or self._core.starter.start_one() or self._busy()
+            if process is None:
+                break
+            self._feed(process)
+        self.hungry = not self.queue
+
+    def _take_in(self) -> None:
+        """Let incoming calls wait in the queue."""
+        incoming, known = self.incoming, self._core.callables.known
+        while incoming:
+            task = incoming.popleft()
+            try:
+                task.prepared = known(task.fn)
+            except BaseException as error:  # noqa: BLE001 - no memory, say: only this call needs it
+                self._core.fail([task], error)
+            else:
+                self.queue.append(task)
+
+    def add(self, part: Part) -> None:
+        """Let a chunk wait, behind all that came before."""
+        self._take_in()
+        self.queue.append(part)
+
+    def waits(self) -> bool:
+        """Return whether anything waits."""
+        return bool(self.queue or self.incoming)
+
+    def take_all(self) -> list[Task | Part]:
+        """Return all that waits, which does so no more; takes no lock, which a forked child may find held."""
+        units = [*self.queue]
+        self.queue.clear()
+        while self.incoming:
+            units.append(self.incoming.popleft())
+        return units
 
     def _free(self) -> Process | None:
         for process in self._core.processes:

@@ -272,8 +272,7 @@ class Healer:
     def give_up(self, error: BaseException) -> None:
         """Fail all that waits and runs."""
         core = self._core
-        units = [*core.dispatcher.queue]
-        core.dispatcher.queue.clear()
+        units = core.dispatcher.take_all()
         for process in core.processes:
             for frame in [*process.frames.values()]:
                 units.extend(frame.units())

@@ -48,24 +48,18 @@ class Prepared:
 class Task:
     """One call of ``submit``.
 
-    ``prepared`` is the kept callable, None where the callable travels with its arguments.
+    ``prepared`` is the kept callable, None where the callable travels with its arguments; which of them is looked up
+    when the task is taken into the queue.
     """
 
     __slots__ = ("arguments", "crashes", "fn", "future", "keywords", "prepared")
 
-    def __init__(
-        self,
-        future: PoolFuture,
-        fn: Any,
-        arguments: tuple[Any, ...],
-        keywords: dict[str, Any],
-        prepared: Prepared | None,
-    ) -> None:
+    def __init__(self, future: PoolFuture, fn: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         self.future: PoolFuture = future
         self.fn: Any = fn
         self.arguments: tuple[Any, ...] = arguments
         self.keywords: dict[str, Any] = keywords
-        self.prepared: Prepared | None = prepared
+        self.prepared: Prepared | None = None
         self.crashes: int = 0
 
 
