@@ -413,6 +413,20 @@ class Sleeper:
         await self.all_here.wait()
         return x * self.factor
 
+    async def fork(self, first):
+        """Fork a child that comes back; the second call waits until it has ended."""
+        if not first:
+            await self.all_here.wait()
+            return "waited"
+        child = os.fork()
+        if child:
+            await asyncio.to_thread(os.waitpid, child, 0)
+            self.all_here.set()
+        return "forked"
+
+    async def fork_in_thread(self, path):
+        return await asyncio.to_thread(fork_and_return, path)
+
     async def busy(self, seconds):
         """Hold the event loop for a while; return for how many seconds."""
         begin = time.perf_counter()

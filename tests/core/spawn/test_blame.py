@@ -114,3 +114,11 @@ def test_a_call_that_holds_the_event_loop_runs_out_of_time_and_not_those_behind_
     found = list(alone.map("block", items, item_timeout=0.5, on_error="return"))
     assert [x.index for x in found if isinstance(x, Failure)] == [2]
     assert isinstance(next(x for x in found if isinstance(x, Failure)).error, ItemTimeoutError)
+
+
+def test_a_child_that_a_call_forks_ends_with_its_step_whatever_the_others_wait_for(alone):
+    assert [*alone.map("fork", [False, True], chunksize=2, item_timeout=30)] == ["waited", "forked"]
+
+
+def test_a_child_that_a_call_forks_in_a_thread_ends_with_it(alone, tmp_path):
+    assert alone.call("fork_in_thread", str(tmp_path / "runs")).result(60) == "from the parent"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import Context, ContextVar, copy_context
@@ -23,7 +24,8 @@ class SteppingLoop(asyncio.SelectorEventLoop):
 
     Nothing in it is shared: ``call_soon`` and ``call_at`` are for the thread that runs the loop, ``context_of_call``
     for the one that makes calls.
-    Threads that a call starts by itself, and callbacks of descriptors, are not told of.
+    Threads that a call starts by itself, and callbacks of descriptors, are not told of. A child that a step forks
+    ends with that step, since it shares descriptors with this loop, and has none of the other threads.
 
     Args:
         witness: Is told before and after each step.
@@ -35,6 +37,7 @@ class SteppingLoop(asyncio.SelectorEventLoop):
     def __init__(self, witness: Witness) -> None:
         super().__init__()
         self._witness = witness
+        self._pid = os.getpid()
         self.steps: int = 0
 
     def context_of_call(self) -> Context:
@@ -69,8 +72,16 @@ class SteppingLoop(asyncio.SelectorEventLoop):
         """Run a function in a thread."""
         call = _CALL.get()
         if call and (executor is None or isinstance(executor, ThreadPoolExecutor)):
-            return super().run_in_executor(executor, self._witness.run_beside, call, func, args)
+            return super().run_in_executor(executor, self._beside, call, func, args)
         return super().run_in_executor(executor, func, *args)
+
+    def _beside(self, call: int, func: Callable[[*Arguments], Result], args: tuple[*Arguments]) -> Result:
+        try:
+            result: Result = self._witness.run_beside(call, func, args)
+            return result
+        finally:
+            if os.getpid() != self._pid:
+                os._exit(0)
 
     def _step(self, call: int, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self.steps += 1
@@ -78,4 +89,6 @@ class SteppingLoop(asyncio.SelectorEventLoop):
         try:
             callback(*args)
         finally:
+            if os.getpid() != self._pid:
+                os._exit(0)
             self._witness.runs(0)
