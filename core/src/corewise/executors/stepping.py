@@ -80,8 +80,7 @@ class SteppingLoop(asyncio.SelectorEventLoop):
             result: Result = self._witness.run_beside(call, func, args)
             return result
         finally:
-            if os.getpid() != self._pid:
-                os._exit(0)
+            self._end_child()
 
     def _step(self, call: int, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self.steps += 1
@@ -89,6 +88,10 @@ class SteppingLoop(asyncio.SelectorEventLoop):
         try:
             callback(*args)
         finally:
-            if os.getpid() != self._pid:
-                os._exit(0)
+            self._end_child()
             self._witness.runs(0)
+
+    def _end_child(self) -> None:
+        """End this process where it is a child that has been forked since, and has come back."""
+        if os.getpid() != self._pid:
+            os._exit(0)
