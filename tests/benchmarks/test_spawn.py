@@ -160,13 +160,13 @@ def test_cost_per_item_of_map_against_joblib(compare, pools, with_joblib, enable
 
 def test_tasks_of_unequal_length(compare, pools, enabled):
     ours, theirs = pools
-    mean = 130_000 if enabled else 13  # turns of an empty loop, about 2 ms
-    turns = [int(random.Random(index).lognormvariate(0, 1) * mean / math.exp(0.5)) for index in range(2_500)]  # noqa: S311
-    halves = [turns[start::2] for start in range(2)]
+    mean = 8_000 if enabled else 1  # rounds of a hash, about 2 ms
+    rounds = [1 + int(random.Random(index).lognormvariate(0, 1) * mean / math.exp(0.5)) for index in range(2_500)]  # noqa: S311
+    halves = [rounds[start::2] for start in range(2)]
     compare(
         "2,500 tasks of log-normal length, mean 2 ms, on 2 processes",
-        lambda: deque(ours.map(tasks.spin, turns), maxlen=0),
-        lambda: deque(theirs.map(tasks.spin_each, halves), maxlen=0),
+        lambda: deque(ours.map(tasks.stretch, rounds), maxlen=0),
+        lambda: deque(theirs.map(tasks.stretch_each, halves), maxlen=0),
         named="two bare loops, each over every second task",
         goal="at most 1.05",
     )
