@@ -122,3 +122,14 @@ def test_a_child_that_a_call_forks_ends_with_its_step_whatever_the_others_wait_f
 
 def test_a_child_that_a_call_forks_in_a_thread_ends_with_it(alone, tmp_path):
     assert alone.call("fork_in_thread", str(tmp_path / "runs")).result(60) == "from the parent"
+
+
+def test_what_comes_behind_a_task_that_forks_runs_once_and_in_the_worker(tmp_path):
+    paths = [str(tmp_path / f"{number}") for number in range(40)]
+    with corewise.executor("spawn", workers=1) as pool:
+        assert [*pool.map(spawned.fork_and_return, paths[:4], chunksize=4)] == ["from the parent"] * 4
+        assert pool.submit(spawned.double, 1).result(60) == 2, "so that the others are sent together"
+        futures = [pool.submit(spawned.fork_and_return, path) for path in paths[4:]]
+        assert [future.result(60) for future in futures] == ["from the parent"] * 36
+    corewise.reset()
+    assert [spawned.runs(path) for path in paths] == [1] * 40

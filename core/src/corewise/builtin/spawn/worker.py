@@ -45,6 +45,7 @@ class Server:
         self.store: BlockStore = BlockStore()
         self.kept: dict[int, Any] = kept.objects
         self.pid: int = os.getpid()
+        self.waiting: list[Any] = []  # what the message that runs has not begun yet
         self.start: bytes | None = None
         self.stop: bytes | None = None
         self.lock: Lock = allocate_lock()
@@ -102,7 +103,8 @@ class Server:
         self.note(received.number)
         plain = isinstance(packed, bytes)
         load = None if plain else packing.unpacker(received.buffers)
-        items = Items(loads(packed) if plain else packed, self.words if marked else None, load)
+        self.waiting = loads(packed) if plain else packed
+        items = Items(self.waiting, self.words if marked else None, load)
         fn = self.kept[needed[0]]
         defers = getattr(fn, "defers", False)
         freezing: Callable[[int, Any], Any] = freeze
@@ -110,6 +112,7 @@ class Server:
             freezing = watch_calls(self.words)
         outcome = run_chunk(fn, items, star=star, stop_on_error=stop_on_error, freeze=freezing)  # type: ignore[arg-type]
         del items, load, packed
+        self.waiting = []
         received.buffers = []
         if defers:
             self.answer_later(received.number, *outcome)
@@ -162,11 +165,12 @@ class Server:
 
             start_new_thread(self.listen, ())
         calls = Calls(self.kept, self.words, received)
-        self.calls = calls
+        self.calls, self.waiting = calls, tasks
         begin = perf_counter()
         calls.run(tasks, received.buffers)
         seconds = perf_counter() - begin
         del tasks
+        self.waiting = []
         received.buffers = []
         with self.lock:
             self.calls = None
@@ -219,7 +223,7 @@ class Server:
         def failed(position: int, error: BaseException) -> None:
             lost[position] = error
 
-        if os.getpid() != self.pid:  # a task forked, and its child came back here
+        if os.getpid() != self.pid:  # a task forked, and its child came back here: see `forked`
             os._exit(0)
         packed, count = packing.pack_all(results, buffers, failed), len(results)
         results.clear()
@@ -233,6 +237,12 @@ class Server:
             message = wire.pack(self.store, wire.Kind.DONE, number, _body(news, seconds, packed, lost))
         lost.clear()
         self.channel.send(message)
+
+    def forked(self) -> None:
+        """In a child that a task has forked: leave what has not begun to the worker, and nothing to wait for."""
+        self.channel.sock.close()
+        self.waiting.clear()
+        self.lock = allocate_lock()  # the other one may be held by a thread that is not here
 
     def news(self) -> tuple[list[int], list[int]] | None:
         """Return the pool's blocks that are free again, and the own ones that are closed; None where there are none."""
@@ -301,8 +311,9 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     hang_on_lifeline()
-    os.register_at_fork(after_in_child=channel.sock.close)
-    Server(channel, page.map_page(PAGE)).serve()
+    server = Server(channel, page.map_page(PAGE))
+    os.register_at_fork(after_in_child=server.forked)
+    server.serve()
 
 
 def hang_on_lifeline() -> None:
