@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 from report import ROOT, cpus, interpreter, with_section
@@ -147,14 +147,15 @@ TABLES = {
 }
 
 
-def installed():
-    """Return the contenders that are here, each with its version."""
+async def installed():
+    """Return the contenders that can be made here, each with its version."""
     found = {}
-    for name, (_, distribution) in CONTENDERS.items():
+    for name, (make, distribution) in CONTENDERS.items():
         try:
+            make(echo, False)
             found[name] = f"{distribution} {version(distribution)}"
-        except PackageNotFoundError:
-            print(f"{name} is left out: it is not installed", file=sys.stderr)
+        except ImportError as missing:  # also where an extra of the distribution is missing
+            print(f"{name} is left out: {missing}", file=sys.stderr)
     return found
 
 
@@ -214,7 +215,7 @@ def main():
     options = parser.parse_args()
     if options.child:
         child(*options.child)
-    contenders = installed()
+    contenders = asyncio.run(installed())
     new = section(measured(contenders, options.rounds), contenders, options.rounds)
     print(new)
     if options.write:
