@@ -34,6 +34,29 @@ THEIRS = PROGRAM.format(
     imports="import multiprocessing; from concurrent.futures import ProcessPoolExecutor",
     pool='ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))',
 )
+BOUND = """
+import functools, psutil
+import numpy as np
+
+def sum_of_part(array, index):
+    return float(array[index * 100 : (index + 1) * 100].sum())
+
+if __name__ == "__main__":
+    array = np.ones({count})
+    {act}
+    program = psutil.Process()
+    everyone = [program, *program.children(recursive=True)]
+    print(sum(each.memory_full_info().pss for each in everyone))
+"""
+BOUND_OURS = """
+    import corewise
+    pool = corewise.executor("spawn", workers=2)
+    list(pool.map(functools.partial(sum_of_part, array), range(500)))
+"""
+BOUND_THEIRS = """
+    import joblib
+    joblib.Parallel(n_jobs=2)(joblib.delayed(sum_of_part)(array, number) for number in range(500))
+"""
 
 
 @pytest.fixture
@@ -84,6 +107,19 @@ def test_memory_of_an_idle_worker(row, runs):
         f"{theirs / MEBIBYTE:.1f} MiB (ProcessPoolExecutor (spawn))",
         f"{ours / theirs:.2f} (ratio)",
         "at most 0.8",
+    )
+
+
+def test_memory_with_a_large_array_bound_to_the_callable(row, runs, request):
+    count = (512 if request.config.getoption("benchmark_enable") else 2) * MEBIBYTE // 8
+    programs = [BOUND.format(count=count, act=act) for act in (BOUND_OURS, BOUND_THEIRS)]
+    ours, theirs = (float(runs(program, "bound.py")().stdout) for program in programs)
+    row(
+        "all processes after 500 tasks with an array of 512 MiB bound to the callable, proportional memory",
+        f"{ours / MEBIBYTE:.0f} MiB",
+        f"{theirs / MEBIBYTE:.0f} MiB (joblib, which maps a file)",
+        f"{ours / theirs:.2f} (ratio)",
+        "at most 620 MiB",
     )
 
 
