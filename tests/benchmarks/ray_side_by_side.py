@@ -19,6 +19,8 @@ import numpy as np
 import psutil
 
 os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=os.urandom(16).hex())
+# Else Ray starts each worker by `uv run` in a copy of this folder, where nothing is installed.
+os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
 
 import ray
 
