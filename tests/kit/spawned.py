@@ -149,6 +149,16 @@ def fork_and_return(path):
     return "from the parent"
 
 
+def exit_code_of_child(error):
+    """Fork, raise the error in the child, and return the child's exit code."""
+    child = os.fork()
+    if child == 0:
+        if error is not None:
+            raise error
+        return "from the child"
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def fork_and_die(path):
     """Leave a child that holds every descriptor, and die."""
     note(path)

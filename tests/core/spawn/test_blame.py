@@ -133,3 +133,11 @@ def test_what_comes_behind_a_task_that_forks_runs_once_and_in_the_worker(tmp_pat
         assert [future.result(60) for future in futures] == ["from the parent"] * 36
     corewise.reset()
     assert [spawned.runs(path) for path in paths] == [1] * 40
+
+
+def test_a_child_that_comes_back_from_its_task_ends_with_the_code_that_the_task_asked_for():
+    errors = [None, SystemExit(7), SystemExit(), SystemExit("why"), ValueError("only in the child")]
+    with corewise.executor("spawn", workers=1) as pool:
+        assert [*pool.map(spawned.exit_code_of_child, errors, chunksize=5)] == [0, 7, 0, 1, 1]
+        assert [pool.submit(spawned.exit_code_of_child, error).result(60) for error in errors] == [0, 7, 0, 1, 1]
+    corewise.reset()

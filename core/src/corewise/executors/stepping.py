@@ -10,6 +10,7 @@ from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar, TypeVarTuple
 
 from corewise.executors.deferred import Witness
+from corewise.executors.forked import end_child
 
 __all__ = ["SteppingLoop"]
 
@@ -78,20 +79,25 @@ class SteppingLoop(asyncio.SelectorEventLoop):
     def _beside(self, call: int, func: Callable[[*Arguments], Result], args: tuple[*Arguments]) -> Result:
         try:
             result: Result = self._witness.run_beside(call, func, args)
-            return result
-        finally:
-            self._end_child()
+        except BaseException as error:
+            self._end_child(error)
+            raise
+        self._end_child(None)
+        return result
 
     def _step(self, call: int, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self.steps += 1
         self._witness.runs(call)
         try:
             callback(*args)
-        finally:
-            self._end_child()
+        except BaseException as error:
+            self._end_child(error)
             self._witness.runs(0)
+            raise
+        self._end_child(None)
+        self._witness.runs(0)
 
-    def _end_child(self) -> None:
+    def _end_child(self, error: BaseException | None) -> None:
         """End this process where it is a child that has been forked since, and has come back."""
         if os.getpid() != self._pid:
-            os._exit(0)
+            end_child(error)

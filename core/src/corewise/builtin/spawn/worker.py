@@ -138,6 +138,8 @@ class Server:
         """Answer when the last deferred result has come, in whatever thread that is."""
         from corewise.executors.deferred import settled
 
+        self.end_child(len(results), failures or {})
+
         def then(outcome: ChunkOutcome) -> None:
             # What this raises in a future's callback would be logged, and the pool would wait for ever.
             try:
@@ -223,8 +225,7 @@ class Server:
         def failed(position: int, error: BaseException) -> None:
             lost[position] = error
 
-        if os.getpid() != self.pid:  # a task forked, and its child came back here: see `forked`
-            os._exit(0)
+        self.end_child(len(results), lost)
         packed, count = packing.pack_all(results, buffers, failed), len(results)
         results.clear()
         news = self.news()
@@ -243,6 +244,13 @@ class Server:
         self.channel.sock.close()
         self.waiting.clear()
         self.lock = allocate_lock()  # the other one may be held by a thread that is not here
+
+    def end_child(self, count: int, failures: dict[int, BaseException]) -> None:
+        """End this process where it is a child that a task has forked: the last of these, from which it came back."""
+        if os.getpid() != self.pid:
+            from corewise.executors.forked import end_child
+
+            end_child(failures.get(count - 1))
 
     def news(self) -> tuple[list[int], list[int]] | None:
         """Return the pool's blocks that are free again, and the own ones that are closed; None where there are none."""
