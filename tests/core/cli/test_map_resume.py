@@ -142,6 +142,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_loses_no_finished_item(place, 
 def test_parquet_resumes_to_the_same_bytes(place):
     pytest.importorskip("pyarrow")
     run(place, "whole.parquet")
+    (place / "marks").unlink()
     cut_short(place, "cut.parquet", signal.SIGINT, "--executor", "serial", until=marked(200))
     assert run(place, "cut.parquet", "--resume").returncode == 1
     assert (place / "cut.parquet").read_bytes() == (place / "whole.parquet").read_bytes()
