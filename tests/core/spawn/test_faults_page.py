@@ -21,8 +21,9 @@ item, how often the item ran, and how long all took, the start and the end of th
 a large array and returns one. *Lost* counts the other items without their own result, *left* the processes and the
 blocks of shared memory that exist when the pool has ended. Where all items meet the fault, *every item* has it.
 
-*actors* call a plain method, *async actors* an async one, where all calls of a worker are in it at once. How the pool
-does it: [The spawn pool](spawn-pool.md).
+*actors* call a plain method, *async actors* an async one, where all calls of a worker are in it at once: one that ends
+its worker while another is being loaded runs once or twice more. How the pool does it:
+[The spawn pool](spawn-pool.md).
 
 """
 
@@ -35,10 +36,13 @@ def test_a_fault_costs_the_item_at_fault_and_leaves_nothing(name, way):
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_told_the_same_in_every_way(name):
-    ways = FAULTS[name].ways()
-    assert {(seen(name, way).got, seen(name, way).runs) for way in ways} == {
-        (seen(name, ways[0]).got, seen(name, ways[0]).runs)
-    }
+    first, *others = (seen(name, way) for way in FAULTS[name].ways())
+    assert {each.got for each in others} <= {first.got}
+    runs = [each.runs for each in others]
+    if runs and "async actors" in FAULTS[name].ways() and "WorkerDiedError" in first.got:
+        # Nobody is charged where another call was just being loaded: then all that ran do so again, and one by one.
+        assert first.runs <= runs.pop() <= first.runs + 2
+    assert set(runs) <= {first.runs}
 
 
 def row(name):
