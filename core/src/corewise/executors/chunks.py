@@ -140,15 +140,22 @@ def _run_frozen(
     *,
     star: bool,
 ) -> None:
+    atom = None  # what the last immutable result was: nearly always this one is, too, and a comparison is quick
     if not star:
         for item in waiting:
             result = fn(item)
-            if type(result) not in ATOMS:
-                result = freeze(getrefcount(result), result)
+            if type(result) is not atom:
+                if type(result) in ATOMS:
+                    atom = type(result)
+                else:
+                    result = freeze(getrefcount(result), result)
             add(result)
         return
     for arguments in waiting:
         result = fn(*arguments)
-        if type(result) not in ATOMS:
-            result = freeze(getrefcount(result), result)
+        if type(result) is not atom:
+            if type(result) in ATOMS:
+                atom = type(result)
+            else:
+                result = freeze(getrefcount(result), result)
         add(result)
