@@ -1,6 +1,7 @@
 """The house rules that hold for every test: it leaves its process as it found it, and its random examples repeat."""
 
 import os
+import signal
 import uuid
 
 import hypothesis
@@ -12,6 +13,10 @@ RUN_MARK = "TEST_RUN_MARK"
 hypothesis.settings.register_profile("dev", deadline=None, max_examples=50)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=200, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell that runs this in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
