@@ -206,6 +206,7 @@ def test_actors_serve_asyncio_programs():
 
 
 def test_abandoning_a_foreign_pool_of_processes_waits_for_no_call(tmp_path):
+    before = set(threading.enumerate())
     executor = engines.make_executor("foreign_processes", 1)
     pool = ActorPool([executor], (potentials.Potential, (), {}), 1)
     begun, gone = tmp_path / "begun", tmp_path / "gone"
@@ -222,3 +223,5 @@ def test_abandoning_a_foreign_pool_of_processes_waits_for_no_call(tmp_path):
     finally:
         gone.touch()
         executor.shutdown(wait=True)
+        for thread in set(threading.enumerate()) - before:  # it was shut down before, and does not wait any more
+            thread.join(60)
