@@ -149,6 +149,25 @@ def fork_and_return(path):
     return "from the parent"
 
 
+when_asked = []
+"""What ``Asked`` does the next times that somebody asks for its module."""
+
+
+class _Asks(type):
+    @property
+    def __module__(cls):
+        while when_asked:
+            when_asked.pop()()
+        return __name__
+
+
+class Asked(metaclass=_Asks):
+    """A callable that knows when the pool looks where it comes from."""
+
+    def __new__(cls, x):
+        return 2 * x
+
+
 def exit_code_of_child(error):
     """Fork, raise the error in the child, and return the child's exit code."""
     child = os.fork()

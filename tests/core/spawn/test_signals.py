@@ -57,6 +57,21 @@ def test_a_handler_that_raises_while_arguments_are_pickled_is_the_callers_and_co
         assert executor.submit(spawned.double, 3).result(60) == 6
 
 
+def test_a_handler_that_raises_while_a_map_takes_in_the_calls_before_it_costs_no_call(late, tmp_path):
+    gate = tmp_path / "gate"
+    with spawned.make_executor(1) as executor:
+        executor.submit(spawned.double, 1).result(60)
+        running = executor.submit(spawned.wait_for, str(gate))
+        spawned.until(running.running)
+        while executor.within._core.dispatcher.hungry:
+            executor.submit(spawned.double, 2)
+        spawned.when_asked += [lambda: signal.raise_signal(signal.SIGALRM), gate.touch]  # the last one first
+        call = executor.submit(spawned.Asked, 4)
+        with pytest.raises(late):
+            next(executor.map(spawned.double, [5]))
+        assert call.result(60) == 8
+
+
 def test_a_handler_that_is_set_while_the_main_thread_leads_costs_no_answer(late, tmp_path):
     path, gate = str(tmp_path / "runs"), str(tmp_path / "gate")
     handler = signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -105,7 +105,8 @@ class Core:
         future = ChunkFuture(self)
         with self.lock:
             self._open()
-            self.dispatcher.add(Part(ChunkJob(future, prepared, chunk), 0, len(chunk.items)))
+            with Shield():  # for it takes in the calls before, none of which may be lost on the way
+                self.dispatcher.add(Part(ChunkJob(future, prepared, chunk), 0, len(chunk.items)))
             if self.dispatcher.hungry:
                 self._dispatch()
         if self.callbacks.quick_wait():

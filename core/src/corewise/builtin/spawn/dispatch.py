@@ -82,13 +82,13 @@ class Dispatcher:
         self.hungry = not self.queue
 
     def _take_in(self) -> None:
-        """Let incoming calls wait in the queue."""
+        """Let incoming calls wait in the queue. Signal handlers are put off: one that raised would lose a call."""
         incoming, known = self.incoming, self._core.callables.known
         while incoming:
             task = incoming.popleft()
             try:
                 task.prepared = known(task.fn)
-            except BaseException as error:  # noqa: BLE001 - no memory, say: only this call needs it
+            except BaseException as error:  # noqa: BLE001 - a metaclass may raise anything: only this call needs it
                 self._core.fail([task], error)
             else:
                 self.queue.append(task)
