@@ -141,18 +141,8 @@ def _run_frozen(
     star: bool,
 ) -> None:
     atom = None  # what the last immutable result was: nearly always this one is, too, and a comparison is quick
-    if not star:
-        for item in waiting:
-            result = fn(item)
-            if type(result) is not atom:
-                if type(result) in ATOMS:
-                    atom = type(result)
-                else:
-                    result = freeze(getrefcount(result), result)
-            add(result)
-        return
-    for arguments in waiting:
-        result = fn(*arguments)
+    for item in waiting:
+        result = fn(*item) if star else fn(item)
         if type(result) is not atom:
             if type(result) in ATOMS:
                 atom = type(result)
